@@ -1,0 +1,134 @@
+"""utils/: the device helper, the seeds, the toy data and the pictures that chapters draw with them."""
+import random
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from utils import datasets, get_device, plotting, set_seed
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plotting.plt.close("all")
+
+
+def test_course_device_overrides_the_choice(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    assert get_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_gives_one_sentence(monkeypatch, name):
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    with pytest.raises(ValueError, match=f"COURSE_DEVICE='{name}' is not a device of this machine.*cpu") as caught:
+        get_device()
+    assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_the_device_is_cuda_then_mps_then_cpu(monkeypatch, cuda, mps, expected):
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert get_device().type == expected
+
+
+def test_set_seed_repeats_all_three_generators():
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    set_seed(3)
+    first = draw()
+    assert draw() != first
+    set_seed(3)
+    assert draw() == first
+
+
+def test_linear_data_lie_around_the_line():
+    X, y = datasets.linear_data(n=5000, seed=1)
+    assert X.shape == y.shape == (5000, 1)
+    noise = y - (2 * X + 5)
+    assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
+    assert X.min() >= 0 and X.max() < 10
+
+
+def test_toy_data_depend_on_their_seed_alone():
+    for make in (datasets.linear_data, datasets.two_gaussians):
+        torch.manual_seed(0)
+        first = make(seed=2)
+        torch.manual_seed(1)
+        again, other = make(seed=2), make(seed=3)
+        assert torch.equal(first[0], again[0]) and not torch.equal(first[0], other[0])
+
+
+def test_two_gaussians_have_their_centres():
+    X, y = datasets.two_gaussians(n=4000, mean=1.7, bias=1.0)
+    assert X.shape == (8000, 2) and y.shape == (8000,) and y.sum() == 4000
+    torch.testing.assert_close(X[y == 0].mean(0), torch.tensor([2.7, 2.7]), atol=0.08, rtol=0)
+    torch.testing.assert_close(X[y == 1].mean(0), torch.tensor([-0.7, -0.7]), atol=0.08, rtol=0)
+
+
+def test_photo_is_an_rgb_image():
+    image = datasets.photo("flower")
+    assert image.mode == "RGB" and image.size == (640, 427)
+
+
+def test_as_image_takes_tensors_arrays_and_pil_images():
+    tensor = torch.rand(3, 4, 5)
+    assert plotting.as_image(tensor).shape == (4, 5, 3)
+    np.testing.assert_array_equal(plotting.as_image(tensor)[1, 2], tensor[:, 1, 2].numpy())
+    assert plotting.as_image(torch.rand(1, 4, 5)).shape == (4, 5)
+    assert plotting.as_image(np.zeros((4, 5, 1))).shape == (4, 5)
+    assert plotting.as_image(Image.new("L", (5, 4))).shape == (4, 5)
+    assert plotting.as_image(torch.tensor([[-1.0, 2.0]])).tolist() == [[0.0, 1.0]]
+
+
+def test_as_image_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"cannot draw an image of shape \(3, 3, 7\).*give"):
+        plotting.as_image(torch.zeros(7, 3, 3))
+
+
+def test_show_images_draws_rows_and_titles():
+    figure = plotting.show_images([torch.rand(3, 8, 8)] * 5, [f"no {i}" for i in range(5)], columns=3)
+    assert len(figure.axes) == 6  # two rows of three, the last place empty
+    assert [ax.get_title() for ax in figure.axes] == ["no 0", "no 1", "no 2", "no 3", "no 4", ""]
+    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 1, 0]
+
+
+def test_show_images_does_not_stretch_gray_levels():
+    figure = plotting.show_images([torch.full((4, 4), 0.5), np.full((4, 4), 100, dtype=np.uint8)])
+    assert [ax.images[0].get_clim() for ax in figure.axes] == [(0, 1), (0, 255)]
+
+
+def test_show_images_says_what_is_missing():
+    with pytest.raises(ValueError, match="no image"):
+        plotting.show_images([])
+    with pytest.raises(ValueError, match="2 images and 1 titles"):
+        plotting.show_images([torch.rand(4, 4)] * 2, ["one"])
+
+
+def test_plot_curves_labels_axes_and_curves():
+    ax = plotting.plot_curves({"train": [3, 2, 1], "valid": [3, 2.5, 2]}, "epoch", "loss")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "valid"]
+    assert ax.lines[1].get_ydata().tolist() == [3, 2.5, 2]
+
+
+def test_decision_boundary_is_where_the_probability_is_one_half():
+    X = torch.tensor([[0.0, 0.0], [2.0, 2.0]])
+    ax = plotting.plot_decision_boundary(lambda x: torch.sigmoid(9 * (x[:, :1] - 1)), X, torch.tensor([0, 1]))
+    line = ax.collections[1].get_paths()[0].vertices
+    np.testing.assert_allclose(line[:, 0], 1, atol=0.02)
+    assert [c.get_label() for c in ax.collections[2:]] == ["class 0", "class 1"]
+
+
+def test_figures_are_white_and_colours_differ():
+    plotting.use_style()
+    assert matplotlib.rcParams["figure.facecolor"] == "white"
+    assert len(set(plotting.COLORS)) == len(plotting.COLORS) == 7

@@ -1,0 +1,4 @@
+"""What several chapters share. Nothing that a chapter teaches is hidden here: see the modules."""
+from utils.runtime import get_device, set_seed
+
+__all__ = ["get_device", "set_seed"]
