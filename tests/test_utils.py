@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from utils import datasets, get_device, plotting, set_seed
+from utils import datasets, get_device, plotting, set_seed, training
+from utils.models import LeNet
 
 matplotlib.use("Agg")
 
@@ -132,3 +135,49 @@ def test_figures_are_white_and_colours_differ():
     plotting.use_style()
     assert matplotlib.rcParams["figure.facecolor"] == "white"
     assert len(set(plotting.COLORS)) == len(plotting.COLORS) == 7
+
+
+def test_lenet_has_the_shapes_of_the_paper():
+    model = LeNet(num_classes=7)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    by_hand = (3 * 25 + 1) * 6 + (6 * 25 + 1) * 16 + 401 * 120 + 121 * 84 + 85 * 7
+    assert sum(p.numel() for p in model.parameters()) == by_hand
+
+
+@pytest.fixture
+def points():
+    X, y = datasets.two_gaussians()
+    return TensorDataset(X, y.long())
+
+
+def test_evaluate_gives_the_means_over_all_samples_and_changes_nothing(points):
+    set_seed(0)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    before = [p.clone() for p in model.parameters()]
+    loss, accuracy = training.evaluate(model, DataLoader(points, batch_size=64), nn.CrossEntropyLoss())
+    X, y = points.tensors
+    logits = model[0](X)  # 200 samples do not fill batches of 64: a mean of batch means would differ
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
+    assert accuracy == (logits.argmax(1) == y).sum().item() / len(y)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert not model.training and all(p.grad is None for p in model.parameters())
+
+
+def test_fit_learns_and_reports_each_epoch(points):
+    set_seed(0)
+    model = nn.Linear(2, 2)
+    loader = DataLoader(points, batch_size=20, shuffle=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = training.fit(model, loader, loader, nn.CrossEntropyLoss(), optimizer, num_epochs=3)
+    assert list(history) == ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy"]
+    assert all(len(values) == 3 for values in history.values())
+    assert history["valid_loss"][-1] < history["valid_loss"][0] and history["valid_accuracy"][-1] > 0.95
+    loss, accuracy = training.evaluate(model, loader, nn.CrossEntropyLoss())
+    assert (loss, accuracy) == (pytest.approx(history["valid_loss"][-1]), history["valid_accuracy"][-1])
+
+
+def test_training_puts_the_model_into_training_mode(points):
+    model = nn.Sequential(nn.Linear(2, 2)).eval()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    training.train_one_epoch(model, DataLoader(points, batch_size=50), nn.CrossEntropyLoss(), optimizer)
+    assert model.training

@@ -100,12 +100,13 @@ def execute(path: Path, on_cell=lambda: None) -> Result:
         client.execute()
     except CellExecutionError as error:
         failure = f"code cell {failing[0]}: {error.ename}: {error.evalue}"
-    except (CellTimeoutError, DeadKernelError, AssertionError) as error:
-        if client.km is None:  # Ctrl-C: nbclient has caught it and ended the kernel
-            raise KeyboardInterrupt from None
+    except (CellTimeoutError, DeadKernelError) as error:
         failure = str(error).splitlines()[0]
     finally:
         stop.set()
+        # nbclient takes Ctrl-C for itself: it ends the kernel and then raises this or that, or nothing.
+        if hasattr(client, "_async_cleanup_kernel_future"):
+            raise KeyboardInterrupt from None
     return Result(path, notebook, time.perf_counter() - start, peak[0], failure)
 
 
@@ -144,8 +145,11 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Writes a notebook whole or not at all: an interrupted save leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    nbformat.write(notebook, unfinished)
-    os.replace(unfinished, path)
+    try:
+        nbformat.write(notebook, unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def report(results: list[Result]) -> None:
