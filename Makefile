@@ -13,6 +13,8 @@ CHAPTER := $(if $(CH),--chapter $(CH))
 
 # A backend chosen in the shell would open windows, or change what a figure's cell prints.
 unexport MPLBACKEND
+# Idle threads sleep instead of spinning: several kernels at once on few cores would slow each other tenfold.
+export OMP_WAIT_POLICY := passive
 
 .PHONY: help setup run test lab notebooks index bench pins clean
 
