@@ -29,8 +29,11 @@ MOST_LINES, MOST_COLUMNS = 30, 100
 EXERCISES = range(3, 6)
 EXCUSES = {"nbval-ignore-output", "nbval-skip"}
 # What a chapter teaches by writing it out and utils/ then shares with later chapters is there twice by design: its
-# name and the notebook that teaches it, for example ("train_epoch", "notebooks/week2/06_image_classifier.ipynb").
-TAUGHT_HERE_SHARED_LATER: tuple[tuple[str, str], ...] = ()
+# name and the notebook that teaches it, for example ("LeNet", "notebooks/week3/10_module.ipynb").
+TAUGHT_HERE_SHARED_LATER: tuple[tuple[str, str], ...] = (
+    ("LeNet", "notebooks/week3/10_module.ipynb"),
+    ("AlexNet", "notebooks/week3/11_containers_alexnet.ipynb"),
+)
 
 
 @dataclass(frozen=True)
@@ -388,16 +391,30 @@ def excuses_are_made_good(page: Page) -> list[str]:
     return complaints
 
 
+class Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations out of code: a chapter does without what utils/ needs."""
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body = node.body[1:]
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.AnnAssign) and node.value:
+            return ast.Assign(targets=[node.target], value=node.value, lineno=0)
+        return node
+
+
 def helpers(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """The functions and classes of a module, each as (name, body), where what the docstring says does not matter.
+    """The functions and classes of a module, each as (name, code without docstrings and annotations).
 
     A function of one line is a formula, not a helper: a chapter may write it again.
     """
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            if len(body) > 1 or isinstance(node, ast.ClassDef):
-                yield node.name, "".join(ast.dump(statement) for statement in body)
+    for node in Bare().visit(tree).body:
+        if isinstance(node, ast.ClassDef) or isinstance(node, ast.FunctionDef) and len(node.body) > 1:
+            yield node.name, ast.dump(node)
 
 
 @cache
@@ -430,6 +447,13 @@ RULES: tuple[Callable[[Page], list[str]], ...] = (
 def test_notebook(path: Path, rule: Callable[[Page], list[str]]):
     complaints = rule(open_page(path, ROOT))
     assert not complaints, "\n".join(["", *complaints])
+
+
+@pytest.mark.parametrize("name, notebook", TAUGHT_HERE_SHARED_LATER)
+def test_what_utils_shares_is_what_the_chapter_teaches(name: str, notebook: str):
+    taught = {code for known, code in helpers_of(ROOT / notebook, ROOT) if known == name}
+    shared = {code for path in ROOT.glob("utils/*.py") for known, code in helpers_of(path, ROOT) if known == name}
+    assert taught and taught == shared, f"{name} in {notebook} and in utils/ differ: make them equal"
 
 
 # ------------------------------------------------------------------------------------------------ the whole course

@@ -150,15 +150,26 @@ def test_a_machine_that_cannot_hold_the_environment(monkeypatch: pytest.MonkeyPa
         bootstrap.check_system()
 
 
-def test_setting_up_follows_the_lists_of_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_setup_is_repeated_when_the_dependencies_change_and_only_then(tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    for name in ("pyproject.toml", "requirements.txt"):
-        (tmp_path / name).write_text("torch")
-    before = bootstrap.fingerprint(newest=False)
-    assert bootstrap.fingerprint(newest=False) == before
-    assert bootstrap.fingerprint(newest=True) != before
-    (tmp_path / "requirements.txt").write_text("torch==2.15")
-    assert bootstrap.fingerprint(newest=False) != before
+
+    def write(dependencies: str, rest: str = "", pins: str = "torch==2.15.0") -> str:
+        (tmp_path / "pyproject.toml").write_text(f"[project]\ndependencies = {dependencies}\n{rest}")
+        (tmp_path / "requirements.txt").write_text(pins)
+        return bootstrap.packages(newest=False)
+
+    before = write('["torch"]')
+    assert write('["torch"]', rest="[tool.ruff]\nline-length = 120") == before
+    assert write('["torch", "tqdm"]') != before
+    assert write('["torch"]', pins="torch==2.15.1") != before
+    write('["torch"]')
+    assert bootstrap.packages(newest=True) != before
+
+
+def test_a_moved_folder_needs_a_new_environment(tmp_path, monkeypatch):
+    before = bootstrap.place()
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    assert bootstrap.place() != before
 
 
 # ------------------------------------------------------------------------------------------------ api_index.py

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import alexnet
 
 from utils import datasets, get_device, plotting, set_seed, training
-from utils.models import LeNet
+from utils.models import AlexNet, LeNet
 
 matplotlib.use("Agg")
 
@@ -142,6 +143,15 @@ def test_lenet_has_the_shapes_of_the_paper():
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     by_hand = (3 * 25 + 1) * 6 + (6 * 25 + 1) * 16 + 401 * 120 + 121 * 84 + 85 * 7
     assert sum(p.numel() for p in model.parameters()) == by_hand
+
+
+def test_alexnet_is_that_of_torchvision():
+    with torch.device("meta"):  # shapes without numbers: 61 million weights take a second to fill
+        ours, theirs = AlexNet(num_classes=10, dropout=0.2), alexnet(weights=None, num_classes=10, dropout=0.2)
+        assert ours(torch.empty(2, 3, 224, 224)).shape == (2, 10)
+    assert repr(ours) == repr(theirs)
+    shapes = [{name: value.shape for name, value in model.state_dict().items()} for model in (ours, theirs)]
+    assert shapes[0] == shapes[1]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,14 +29,16 @@ UV = "uv==0.13.9"
 NEEDED_GB = 8  # the environment is about 6 GB, and unpacking it takes some more
 
 
-def fingerprint(newest: bool) -> str:
-    """What the environment was made from: if this text is unchanged, so is the environment.
+def place() -> str:
+    """Where the environment lives and with which Python: it does not survive a change of either."""
+    return f"{ROOT}\nPython {sys.version}\n"
 
-    The folder is part of it, because a virtual environment does not survive being moved.
-    """
-    files = ["pyproject.toml", "requirements.txt"]
-    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in files)).hexdigest()
-    return f"{ROOT}\nPython {sys.version}\n{'newest' if newest else 'pinned'} {UV}\n{digest}\n"
+
+def packages(newest: bool) -> str:
+    """What belongs into it: if this text is unchanged, nothing needs to be installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = "newest" if newest else (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    return hashlib.sha256(f"{UV} {project['dependencies']} {pins}".encode()).hexdigest() + "\n"
 
 
 def check_system() -> None:
@@ -63,17 +66,18 @@ def run(*command: str | Path) -> None:
 
 def main() -> None:
     newest = "--newest" in sys.argv
-    wanted = fingerprint(newest)
-    if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
+    wanted = place() + packages(newest)
+    made = STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
+    if PYTHON.exists() and made == wanted:
         return
     check_system()
     print("Setting up .venv (about 6 GB; a minute or two the first time) ...", flush=True)
-    if STAMP.exists():  # made from something else, or the folder was moved
+    if made and not made.startswith(place()):
         shutil.rmtree(VENV)
     run(sys.executable, "-m", "venv", VENV)
     run(PYTHON, "-m", "pip", "install", "--quiet", UV)
-    packages = ["--upgrade"] if newest else ["--requirement", ROOT / "requirements.txt"]
-    run(PYTHON, "-m", "uv", "pip", "install", "--quiet", *packages, "--editable", ROOT)
+    chosen = ["--upgrade"] if newest else ["--requirement", ROOT / "requirements.txt"]
+    run(PYTHON, "-m", "uv", "pip", "install", "--quiet", *chosen, "--editable", ROOT)
     STAMP.write_text(wanted, encoding="utf-8")
 
 
