@@ -31,6 +31,7 @@ EXCUSES = {"nbval-ignore-output", "nbval-skip"}
 # What a chapter teaches by writing it out and utils/ then shares with later chapters is there twice by design: its
 # name and the notebook that teaches it, for example ("LeNet", "notebooks/week3/10_module.ipynb").
 TAUGHT_HERE_SHARED_LATER: tuple[tuple[str, str], ...] = (
+    ("AddPepperNoise", "notebooks/week2/09_transforms_color_custom.ipynb"),
     ("LeNet", "notebooks/week3/10_module.ipynb"),
     ("AlexNet", "notebooks/week3/11_containers_alexnet.ipynb"),
 )
@@ -600,7 +601,7 @@ BREAKS: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]
     (nothing_of_this_machine, says("print(", "open('/tmp/a') and print(", cell=4)),
     (nothing_of_this_machine, adds("Look into /work/data.")),
     (no_widgets, shows(picture("application/vnd.jupyter.widget-view+json", "{}"))),
-    (small_enough_for_github, shows(picture("image/png", "A" * MOST_BYTES))),
+    (small_enough_for_github, shows(picture("image/jpeg", "A" * MOST_BYTES))),
     (long_enough_to_explain, says("word " * 400, "", cell=3)),
     (long_enough_to_explain, adds("word " * 3000)),
     (one_title, adds("# Again")),

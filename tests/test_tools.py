@@ -1,6 +1,8 @@
 """tools/: running and saving notebooks, setting up, and the API index."""
 import ast
+import base64
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -12,10 +14,13 @@ import types
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode, v4
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tools import api_index, bootstrap, run
 
@@ -127,6 +132,20 @@ def test_chapters_are_found_by_number(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path.name for path in run.find_notebooks(6)] == ["06_b.ipynb"]
     with pytest.raises(SystemExit, match=r"^There is no chapter 7 in notebooks/: choose one of 1, 6\.$"):
         run.find_notebooks(7)
+
+
+def test_clean_keeps_a_figure_and_makes_it_small():
+    photo = np.random.default_rng(0).normal(128, 20, (200, 300, 3)).astype("uint8")
+    file = io.BytesIO()
+    info = PngInfo()
+    info.add_text("Software", "1.2.3")
+    Image.fromarray(photo).save(file, "png", pnginfo=info)
+    before = base64.b64encode(file.getvalue()).decode()
+    after = run.small_png(before)
+    image = Image.open(io.BytesIO(base64.b64decode(after)))
+    assert len(after) < len(before) and image.size == (300, 200) and "Software" not in image.info
+    assert np.abs(np.asarray(image.convert("RGB")).astype(int) - photo).mean() < 8
+    assert run.small_png(after) == after
 
 
 # ------------------------------------------------------------------------------------------------ bootstrap.py

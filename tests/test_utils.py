@@ -8,10 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision import tv_tensors
 from torchvision.models import alexnet
+from torchvision.transforms import v2
 
 from utils import datasets, get_device, plotting, set_seed, training
 from utils.models import AlexNet, LeNet
+from utils.transforms import AddPepperNoise
 
 matplotlib.use("Agg")
 
@@ -191,3 +194,84 @@ def test_training_puts_the_model_into_training_mode(points):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     training.train_one_epoch(model, DataLoader(points, batch_size=50), nn.CrossEntropyLoss(), optimizer)
     assert model.training
+
+
+# ------------------------------------------------------------------------------------------- AddPepperNoise
+def shares(tensor, white):
+    """The shares of pixels that were kept, turned black and turned white; each pixel in all channels at once."""
+    pixels = tensor.double().flatten(-2)
+    of_each = [(pixels == value).all(0).double().mean().item() for value in (white // 2, 0, white)]
+    assert sum(of_each) == pytest.approx(1)
+    return of_each
+
+
+@pytest.mark.parametrize("snr", [0, 0.3, 0.9, 1])
+@pytest.mark.parametrize("kind", ["uint8", "int64", "float32", "float64", "tv_tensor", "RGB", "L"])
+def test_pepper_noise_keeps_the_ratio(snr, kind):
+    torch.manual_seed(0)
+    card = torch.full((1 if kind == "L" else 3, 200, 200), 127, dtype=torch.uint8)
+    if kind in ("RGB", "L"):
+        noisy = AddPepperNoise(snr, p=1)(v2.functional.to_pil_image(card))
+        assert isinstance(noisy, Image.Image) and noisy.mode == kind and noisy.size == (200, 200)
+        noisy = v2.functional.pil_to_tensor(noisy)
+    elif kind == "tv_tensor":
+        noisy = AddPepperNoise(snr, p=1)(tv_tensors.Image(card))
+        assert type(noisy) is tv_tensors.Image
+    else:
+        dtype = getattr(torch, kind)
+        given = card.to(dtype) / (254 if dtype.is_floating_point else 1)
+        noisy = AddPepperNoise(snr, p=1)(given.to(dtype))
+        assert type(noisy) is torch.Tensor and noisy.dtype == dtype
+        if dtype.is_floating_point:  # 0.5 on a scale of 0 to 1
+            noisy = (noisy * 255).floor()
+    expected = [snr, (1 - snr) / 2, (1 - snr) / 2]
+    assert shares(noisy, 255) == pytest.approx(expected, abs=0.02)
+    if snr in (0, 1):
+        assert shares(noisy, 255)[0] == snr
+
+
+@pytest.mark.parametrize("p", [0, 0.25, 0.9, 1])
+def test_pepper_noise_comes_with_probability_p(p):
+    torch.manual_seed(0)
+    noise, card = AddPepperNoise(snr=0, p=p), torch.full((3, 2, 2), 127, dtype=torch.uint8)
+    share = sum(not torch.equal(noise(card), card) for _ in range(1000)) / 1000
+    assert share == (p if p in (0, 1) else pytest.approx(p, abs=0.06))
+
+
+def test_pepper_noise_is_the_same_on_all_kinds_of_pictures():
+    image = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
+    results = []
+    for picture in (image, tv_tensors.Image(image), v2.functional.to_pil_image(image), image / 255):
+        torch.manual_seed(1)
+        results.append(v2.functional.to_dtype(v2.functional.to_image(AddPepperNoise(0.6, p=1)(picture)), scale=True))
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0])
+
+
+def test_pepper_noise_takes_batches_and_leaves_its_input_alone():
+    batch = torch.full((4, 3, 20, 30), 0.5)
+    noisy = AddPepperNoise(0.5, p=1)(batch)
+    assert noisy.shape == batch.shape and (noisy == noisy[:1]).all() and (batch == 0.5).all()
+    picture = Image.new("RGB", (30, 20), (9, 9, 9))
+    assert AddPepperNoise(0.5, p=1)(picture) != picture
+    assert (np.asarray(picture) == 9).all()
+
+
+def test_pepper_noise_spares_boxes_masks_and_labels():
+    canvas = {"format": "XYXY", "canvas_size": (20, 30)}
+    sample = {
+        "image": tv_tensors.Image(torch.full((3, 20, 30), 127, dtype=torch.uint8)),
+        "boxes": tv_tensors.BoundingBoxes([[1, 2, 30, 20]], **canvas),
+        "mask": tv_tensors.Mask(torch.ones(20, 30, dtype=torch.uint8)), "label": 1, "weight": torch.tensor(2.0),
+    }
+    out = AddPepperNoise(snr=0, p=1)(sample)
+    assert not (out["image"] == 127).any()
+    for name in ("boxes", "mask", "weight"):
+        assert torch.equal(out[name], sample[name]) and type(out[name]) is type(sample[name])
+    assert out["label"] == 1
+
+
+@pytest.mark.parametrize("snr, p", [(-0.1, 0.5), (1.1, 0.5), (90, 0.5), (0.9, -0.1), (0.9, 2), (float("nan"), 0.5)])
+def test_pepper_noise_refuses_what_is_no_share(snr, p):
+    with pytest.raises(ValueError, match=rf"snr={snr} and p={p} must lie in \[0, 1\]"):
+        AddPepperNoise(snr, p)

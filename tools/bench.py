@@ -1,4 +1,4 @@
-"""Measures the course: `make bench` prints each chapter's seconds, memory and size on disk.
+"""Measures the course: `make bench` prints each chapter's seconds, memory and size on disk, then the special benches.
 
 Seconds mean little from one machine to the next, so each is also given over the floor: the time to start a
 kernel and import torch, torchvision and pyplot, measured three times in the same run, of which the median counts.
@@ -9,6 +9,8 @@ import tempfile
 from itertools import groupby
 from pathlib import Path
 
+import bench_loading
+import bench_pepper
 import nbformat
 from run import execute, find_notebooks
 
@@ -45,3 +47,6 @@ def bench_chapters() -> None:
 
 if __name__ == "__main__":
     bench_chapters()
+    for bench in (bench_loading, bench_pepper):
+        print()
+        bench.main()

@@ -50,8 +50,8 @@ class AlexNet(nn.Module):
         super().__init__()
         pool = {"kernel_size": 3, "stride": 2}
         self.features = nn.Sequential(
-            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2), nn.ReLU(inplace=True),
-            nn.MaxPool2d(**pool),
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(inplace=True), nn.MaxPool2d(**pool),
             nn.Conv2d(64, 192, kernel_size=5, padding=2), nn.ReLU(inplace=True),
             nn.MaxPool2d(**pool),
             nn.Conv2d(192, 384, kernel_size=3, padding=1), nn.ReLU(inplace=True),

@@ -46,9 +46,11 @@ class AddPepperNoise(v2.Transform):
         keep, salt = params["keep"], params["salt"]
         if isinstance(inpt, torch.Tensor):
             white = 1 if inpt.is_floating_point() else 255
-            # Masks of the picture's own dtype: a product is far faster than torch.where.
-            return tv_tensors.wrap(inpt * keep.to(inpt) + salt.to(inpt) * white, like=inpt)
+            # masks of the picture's own dtype: a product is far faster than torch.where
+            noisy = inpt * keep.to(inpt) + salt.to(inpt) * white
+            return tv_tensors.wrap(noisy, like=inpt)
         noisy = inpt.copy()
         for mask, level in ((~keep, 0), (salt, 255)):
-            noisy.paste((level,) * len(noisy.getbands()), mask=Image.fromarray(mask.numpy()))
+            colour = (level,) * len(noisy.getbands())
+            noisy.paste(colour, mask=Image.fromarray(mask.numpy()))
         return noisy
