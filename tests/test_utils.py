@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.models import alexnet
 from torchvision.transforms import v2
 
-from utils import datasets, get_device, plotting, set_seed, training
+from utils import datasets, get_device, plotting, set_seed, show_error, training
 from utils.models import AlexNet, LeNet
 from utils.transforms import AddPepperNoise
 
@@ -275,3 +275,16 @@ def test_pepper_noise_spares_boxes_masks_and_labels():
 def test_pepper_noise_refuses_what_is_no_share(snr, p):
     with pytest.raises(ValueError, match=rf"snr={snr} and p={p} must lie in \[0, 1\]"):
         AddPepperNoise(snr, p)
+
+
+def test_show_error_prints_kind_and_first_sentence(capsys):
+    def fail():
+        raise ValueError("/tmp/x/a.jpg is bad. Triggered internally")
+
+    show_error(fail, hide="/tmp/x/")
+    assert capsys.readouterr().out == "ValueError: a.jpg is bad\n"
+
+
+def test_show_error_fails_where_nothing_fails():
+    with pytest.raises(AssertionError, match="no error was raised"):
+        show_error(lambda: None)
