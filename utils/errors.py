@@ -15,6 +15,6 @@ def show_error(action: Callable[[], object], hide: str = "") -> None:
     try:
         action()
     except Exception as error:
-        print(f"{type(error).__name__}: {str(error).replace(hide, '').split('. ')[0]}")
+        print(f"{type(error).__name__}: {str(error).replace(hide, '').split('. ')[0].strip()}")
     else:
         raise AssertionError("no error was raised")
