@@ -58,13 +58,16 @@ def find_notebooks(chapter: int | None = None) -> list[Path]:
 
 
 def watch_memory(pid: int, stop: threading.Event, peak: list[float]) -> None:
-    """Keeps in peak[0] the most memory (MB) that a kernel and its worker processes were seen to hold."""
+    """Keeps in peak[0] the most memory (MB) that a kernel and its worker processes were seen to hold.
+
+    Of a worker only what is its own counts: a forked one shares the kernel's pages until it writes to them.
+    """
     while not stop.wait(0.05):
         try:
             kernel = psutil.Process(pid)
-            rss = sum(p.memory_info().rss for p in [kernel, *kernel.children(recursive=True)])
-            peak[0] = max(peak[0], rss / 1e6)
-        except psutil.NoSuchProcess:
+            own = sum(worker.memory_full_info().uss for worker in kernel.children(recursive=True))
+            peak[0] = max(peak[0], (kernel.memory_info().rss + own) / 1e6)
+        except psutil.Error:
             continue  # a worker, or the kernel itself, has just ended
 
 
