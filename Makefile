@@ -31,7 +31,8 @@ test: setup  ## compare every saved output with a fresh run, and test utils/, to
 	@COURSE_DEVICE=$(or $(DEVICE),cpu) $(PY) -m pytest $(NBVAL)
 
 lab: setup  ## open JupyterLab on the contents page
-	@$(PY) -m jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/README.md \
+	@$(PY) -m jupyter lab --ip=127.0.0.1 --allow-root --notebook-dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/README.md \
 		--LabApp.app_settings_dir=tools/jupyterlab
 
 notebooks: setup  ## run the notebooks and save them in place, clean (CH=3: one chapter)
