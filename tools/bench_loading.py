@@ -77,6 +77,8 @@ def epochs(dataset: Dataset, collate_fn: Callable = default_collate) -> Iterator
 
 def main() -> None:
     """Measures the three ways in one run and prints a table."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches this small are slowed by a second thread
     with tempfile.TemporaryDirectory() as folder:
         make_photos(Path(folder))
         resize = v2.Compose([v2.Resize(SIZE), v2.ToImage()])
@@ -88,6 +90,7 @@ def main() -> None:
         exact = torch.stack([resize(open_plainly(file)) for file in notes.files])
     in_memory = TensorDataset(FINISH(notes.pictures), torch.tensor(notes.labels))
     ours, memory = zip(*zip(epochs(notes, finish), epochs(in_memory), strict=True), strict=True)
+    torch.set_num_threads(threads)
 
     print(f"Loading: LeNet, {EPOCHS} epochs, {len(notes)} JPEGs of 1200 x 600, batches of {BATCH}")
     row = "{:<11} {:>10} {:>12} {:>9} {:>9} {:>15} {:>9}".format
