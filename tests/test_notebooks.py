@@ -161,7 +161,7 @@ def no_widgets(page: Page) -> list[str]:
 def nothing_of_this_machine(page: Page) -> list[str]:
     """No path, memory address or version of the machine where it was saved."""
     anywhere = {
-        "a path of one machine": r"(?<![\w.])/(home|root|tmp|Users)\b|\b[A-Z]:\\|site-packages",
+        "a path of one machine": r"(?<![\w.])/(home|root|tmp|Users)\b|\b[A-Z]:\\|site-packages|" + re.escape(str(ROOT)),
         "a memory address": r"\b0x[0-9a-fA-F]{9,}",
     }
     compared = {"a version number": r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])"}
@@ -600,6 +600,7 @@ BREAKS: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]
     (nothing_of_this_machine, shows(*printed("torch 2.15.0+cpu\n"))),
     (nothing_of_this_machine, says("print(", "open('/tmp/a') and print(", cell=4)),
     (nothing_of_this_machine, adds("Look into /home/me/data.")),
+    (nothing_of_this_machine, adds(f"Look into {ROOT}/data.")),
     (no_widgets, shows(picture("application/vnd.jupyter.widget-view+json", "{}"))),
     (small_enough_for_github, shows(picture("image/jpeg", "A" * MOST_BYTES))),
     (long_enough_to_explain, says("word " * 400, "", cell=3)),

@@ -113,6 +113,13 @@ def test_show_images_does_not_stretch_gray_levels():
     assert [ax.images[0].get_clim() for ax in figure.axes] == [(0, 1), (0, 255)]
 
 
+@pytest.mark.parametrize("to_scale, width", [(True, 40), (False, 10)])
+def test_show_images_draws_to_one_scale_if_asked(to_scale, width):
+    figure = plotting.show_images([torch.rand(20, 40), torch.rand(10, 10)], to_scale=to_scale)
+    low, high = figure.axes[1].get_xlim()
+    assert high - low == width
+
+
 def test_show_images_says_what_is_missing():
     with pytest.raises(ValueError, match="no image"):
         plotting.show_images([])

@@ -121,7 +121,7 @@ def without_ansi(text: str) -> str:
 
 
 def small_png(encoded: str) -> str:
-    """A PNG with at most 256 colours and no metadata: half the size for photos, and no difference to the eye."""
+    """A PNG with at most 256 colours and no metadata: half the size for photos, whose colours shift a little."""
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     if image.mode == "P":
         return encoded  # it has been here before

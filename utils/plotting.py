@@ -63,7 +63,11 @@ def as_image(image: Any) -> np.ndarray:
 
 
 def show_images(
-    images: Sequence[Any], titles: Sequence[str] | None = None, columns: int | None = None, size: float = 1.6
+    images: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    size: float = 1.6,
+    to_scale: bool = False,
 ) -> Figure:
     """Draws images in a row, or in a grid of `columns`, each under its title.
 
@@ -72,6 +76,7 @@ def show_images(
         titles: one a picture, or None.
         columns: pictures in a row; None puts all in one row.
         size: side of one picture in inches.
+        to_scale: draws all pixels equally large, the biggest picture filling its place; otherwise each fills it.
 
     Raises:
         ValueError: there is no image, or not one title an image.
@@ -86,10 +91,15 @@ def show_images(
     figure, axes = plt.subplots(rows, columns, figsize=(size * columns, height * rows), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for i, image in enumerate(images):
-        array = as_image(image)
+    arrays = [as_image(image) for image in images]
+    full_height, full_width = (max(array.shape[axis] for array in arrays) for axis in (0, 1))
+    for i, array in enumerate(arrays):
         white = 255 if array.dtype == np.uint8 else 1
         axes.flat[i].imshow(array, vmin=0, vmax=white, interpolation="nearest")
+        if to_scale:
+            height, width = array.shape[:2]
+            axes.flat[i].set(xlim=((width - full_width) / 2, (width + full_width) / 2),
+                             ylim=((height + full_height) / 2, (height - full_height) / 2))
         if titles is not None:
             axes.flat[i].set_title(titles[i], fontsize=9)
     return figure
