@@ -16,7 +16,7 @@ unexport MPLBACKEND
 # Idle threads sleep instead of spinning: several kernels at once on few cores would slow each other tenfold.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help setup run test lab notebooks index bench pins clean
+.PHONY: help setup run test lab notebooks index kernels screenshots bench pins clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 18
@@ -41,7 +41,15 @@ notebooks: setup  ## run the notebooks and save them in place, clean (CH=3: one 
 index: setup  ## write notebooks/API_INDEX.md anew from the notebooks
 	@$(PY) tools/api_index.py
 
+kernels: setup  ## train data/first_layer.pt anew (chapter 22; one or two minutes)
+	@$(PY) tools/train_first_layer.py
+
+screenshots: setup  ## draw notebooks/week5/images/ anew: TensorBoard's page (needs a Chromium)
+	@$(PY) tools/screenshots.py
+
+# Without a network the extra cannot be installed; then that one bench says so, and the others run.
 bench: setup  ## measure speed and memory
+	-@$(PY) -m uv pip install --quiet --requirement pyproject.toml --extra bench
 	@COURSE_DEVICE=$(or $(DEVICE),cpu) $(PY) tools/bench.py
 
 pins: setup  ## write requirements.txt anew from pyproject.toml

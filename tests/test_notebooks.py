@@ -34,6 +34,12 @@ TAUGHT_HERE_SHARED_LATER: tuple[tuple[str, str], ...] = (
     ("AddPepperNoise", "notebooks/week2/09_transforms_color_custom.ipynb"),
     ("LeNet", "notebooks/week3/10_module.ipynb"),
     ("AlexNet", "notebooks/week3/11_containers_alexnet.ipynb"),
+    ("rng_state", "notebooks/week6/28_save_load.ipynb"),
+    ("set_rng_state", "notebooks/week6/28_save_load.ipynb"),
+    ("save_checkpoint", "notebooks/week6/28_save_load.ipynb"),
+    ("load_checkpoint", "notebooks/week6/28_save_load.ipynb"),
+    *((name, "notebooks/week5/23_hooks_cam.ipynb")
+      for name in ("find_layer", "choose_scores", "to_unit_range", "heat_maps", "evaluation_mode", "grad_cam")),
 )
 
 

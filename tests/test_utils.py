@@ -81,6 +81,26 @@ def test_two_gaussians_have_their_centres():
     torch.testing.assert_close(X[y == 1].mean(0), torch.tensor([-0.7, -0.7]), atol=0.08, rtol=0)
 
 
+def test_digits_are_scaled_to_one_and_belong_to_their_labels():
+    images, labels = datasets.digits()
+    assert images.shape == (1797, 1, 8, 8) and images.dtype == torch.float32 and labels.dtype == torch.int64
+    assert images.min() == 0 and images.max() == 1
+    assert labels.unique().tolist() == list(range(10))
+    means = torch.stack([images[labels == digit].mean(dim=0) for digit in range(10)]).flatten(1)
+    nearest = torch.cdist(images.flatten(1), means).argmin(dim=1)
+    assert (nearest == labels).float().mean() > 0.85  # a digit looks like the mean of its class
+
+
+def test_noisy_sine_has_the_noise_it_is_asked_for():
+    X, y = datasets.noisy_sine(n=2000, noise=0.2)
+    assert X.shape == y.shape == (2000, 1)
+    assert X[0] == -1 and X[-1] == 1
+    residuals = y - torch.sin(torch.pi * X)
+    assert abs(residuals.mean()) < 0.02 and abs(residuals.std() - 0.2) < 0.02
+    assert torch.equal(datasets.noisy_sine(seed=3)[1], datasets.noisy_sine(seed=3)[1])
+    assert not torch.equal(datasets.noisy_sine(seed=3)[1], datasets.noisy_sine(seed=4)[1])
+
+
 def test_photo_is_an_rgb_image():
     image = datasets.photo("flower")
     assert image.mode == "RGB" and image.size == (640, 427)

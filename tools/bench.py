@@ -9,6 +9,7 @@ import tempfile
 from itertools import groupby
 from pathlib import Path
 
+import bench_cam
 import bench_loading
 import bench_pepper
 import nbformat
@@ -47,6 +48,6 @@ def bench_chapters() -> None:
 
 if __name__ == "__main__":
     bench_chapters()
-    for bench in (bench_loading, bench_pepper):
+    for bench in (bench_loading, bench_pepper, bench_cam):
         print()
         bench.main()

@@ -47,3 +47,35 @@ def photo(name: str = "china") -> Image.Image:
     from sklearn.datasets import load_sample_image  # here, because it takes a second that few chapters need
 
     return Image.fromarray(load_sample_image(f"{name}.jpg"))
+
+
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """The 1,797 handwritten digits that scikit-learn ships.
+
+    Returns:
+        Images of shape (1797, 1, 8, 8), float32 in [0, 1], ink bright on dark, and the labels of shape (1797,),
+        int64, 0 to 9.
+
+    Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998 (its test part).
+    """
+    from sklearn.datasets import load_digits  # here, because it takes a second that few chapters need
+
+    data = load_digits()
+    images = torch.from_numpy(data.images).float().unsqueeze(1) / 16
+    return images, torch.from_numpy(data.target)
+
+
+def noisy_sine(n: int = 20, noise: float = 0.3, seed: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points around the curve y = sin(pi x): the regression that chapters 24 and 25 overfit and then tame.
+
+    Args:
+        n: points, evenly spaced from -1 to 1.
+        noise: standard deviation of the normal noise on y.
+
+    Returns:
+        X and y, both of shape (n, 1).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    X = torch.linspace(-1, 1, n).unsqueeze(1)
+    y = torch.sin(torch.pi * X) + noise * torch.randn(n, 1, generator=generator)
+    return X, y
