@@ -5,7 +5,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
+import struct
 import sys
 import sysconfig
 import threading
@@ -16,8 +18,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import psutil
 import pytest
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager, start_new_kernel
 from PIL import Image
+from tensorboard import program
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from torch.utils.tensorboard import SummaryWriter
 
 from utils.tensorboard import RECORD_FRAME, event_files, read_events, serve
@@ -31,6 +35,11 @@ def ask(url: str, route: str = "", **question: str) -> bytes:
     opener = build_opener(ProxyHandler({}))
     with opener.open(f"{url}{route}?{urlencode(question)}", timeout=60) as answer:
         return answer.read()
+
+
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """The addresses where a process waits for others."""
+    return {tuple(c.laddr) for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
 
 
 @pytest.fixture
@@ -48,6 +57,14 @@ def folder(tmp_path: Path) -> Path:
 def test_event_files_are_found_in_order(folder: Path):
     assert [file.parent.name for file in event_files(folder)] == ["one", "two"]
     assert event_files(str(folder / "two")) == event_files(folder)[1:]
+
+
+def test_a_folder_named_like_an_event_file_is_none(folder: Path):
+    folder.rename(folder.parent / "tfevents of May")
+    assert [file.parent.name for file in event_files(folder.parent)] == ["one", "two"]
+    (folder.parent / "none" / "tfevents").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="holds no event file"):
+        read_events(folder.parent / "none")
 
 
 @pytest.mark.parametrize("use", [event_files, read_events, lambda folder: serve(folder).__enter__()])
@@ -76,6 +93,12 @@ def flip(content: bytes, position: int) -> bytes:
     return content[:position] + bytes([content[position] ^ 1]) + content[position + 1:]
 
 
+def record(event: bytes, length: int | None = None) -> bytes:
+    """A record whose checksums fit, whatever its event is; the length may be a lie."""
+    head = struct.pack("<Q", len(event) if length is None else length)
+    return head + struct.pack("<I", masked_crc32c(head)) + event + struct.pack("<I", masked_crc32c(event))
+
+
 @pytest.mark.parametrize(("damage", "readable"), [
     (lambda content: flip(content, FIRST_RECORD), FIRST_RECORD),  # in a length
     (lambda content: flip(content, FIRST_RECORD + 8), FIRST_RECORD),  # in the checksum of the length
@@ -84,6 +107,8 @@ def flip(content: bytes, position: int) -> bytes:
     (lambda content: content[:-3], None),
     (lambda content: content[:FIRST_RECORD + 5], FIRST_RECORD),
     (lambda content: content + b"more", -1),
+    (lambda content: content + record(b"\xff\xff\xff\xff"), -1),  # checksums that fit, around no event
+    (lambda content: content + record(b"", 2**50), -1),
     (lambda content: b"this is no event file", 0),
     (lambda content: b"", 0),
 ])
@@ -123,22 +148,38 @@ def test_the_page_shows_what_can_be_read_of_a_damaged_file(folder: Path):
         assert len(json.loads(ask(url, "data/plugin/scalars/scalars", run="one", tag="loss"))) == 2
 
 
+def test_a_file_that_the_page_cannot_show_at_all_is_named(folder: Path):
+    (file,) = event_files(folder / "one")
+    file.write_bytes(record(b"\xff\xff\xff\xff"))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(file))} can be read up to byte 0 of 20: "), serve(folder):
+        pass
+
+
+def test_a_folder_whose_name_looks_like_an_option_is_served(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    folder.rename(folder.parent / "--port")
+    monkeypatch.chdir(folder.parent)
+    with serve("--port") as url:
+        assert json.loads(ask(url, "data/runs")) == ["one", "two"]
+
+
 def test_only_this_machine_is_served(folder: Path):
     with serve(folder) as url:
         port = int(url.rsplit(":", 1)[1].strip("/"))
-        listening = {c.laddr.ip for c in psutil.Process().net_connections("tcp")
-                     if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
-        assert listening == {"127.0.0.1"} and url == f"http://127.0.0.1:{port}/"
+        assert {ip for ip, p in listening(psutil.Process()) if p == port} == {"127.0.0.1"}
+        assert url == f"http://127.0.0.1:{port}/"
 
 
-def test_a_free_port_is_used_and_a_taken_one_is_not(folder: Path):
+def test_a_free_port_is_used_and_a_taken_one_is_not(folder: Path, recwarn: pytest.WarningsRecorder):
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
-        with serve(folder, port=port) as url:
+        says = rf"^Port {port} is in use: TensorBoard's page is at http://127\.0\.0\.1:\d+/ instead\.$"
+        with pytest.warns(UserWarning, match=says) as caught, serve(folder, port=port) as url:
             assert f":{port}/" not in url and ask(url)
+        assert url in str(caught[0].message) and caught[0].filename == __file__
     with serve(folder, port=port) as url:
         assert url == f"http://127.0.0.1:{port}/" and ask(url)
-        with serve(folder, port=port) as other:
+        assert not recwarn.list
+        with pytest.warns(UserWarning, match=says), serve(folder, port=port) as other:
             assert other != url and ask(other) and ask(url)
 
 
@@ -159,18 +200,42 @@ def test_nothing_is_left_after_the_block(folder: Path):
         ask(url)
 
 
+@pytest.mark.parametrize("thread_runs", [False, True])
+def test_nothing_is_left_when_the_start_is_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       thread_runs: bool):
+    launch, before = program.TensorBoard.launch, listening(psutil.Process())
+
+    def interrupted(tensorboard):
+        launch(tensorboard) if thread_runs else tensorboard._make_server()
+        assert listening(psutil.Process()) > before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program.TensorBoard, "launch", interrupted)
+    with pytest.raises(KeyboardInterrupt), serve(folder):
+        pass
+    assert [thread for thread in threading.enumerate() if thread.name == "TensorBoard"] == []
+    assert listening(psutil.Process()) == before
+
+
+def crash(manager: KernelManager) -> None:
+    """The kernel is killed, and started again as JupyterLab does by itself."""
+    os.kill(manager.provisioner.pid, signal.SIGKILL)
+    manager.restart_kernel(now=True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to end with the kernel")
-@pytest.mark.parametrize("end", ["shutdown_kernel", "restart_kernel"])
-def test_the_magic_leaves_no_process_behind(folder: Path, monkeypatch: pytest.MonkeyPatch, end: str):
+@pytest.mark.parametrize("end", [KernelManager.shutdown_kernel, KernelManager.restart_kernel, crash])
+def test_the_magic_leaves_no_process_behind(folder: Path, monkeypatch: pytest.MonkeyPatch, end):
     binary = shutil.which("tensorboard", path=sysconfig.get_path("scripts"))
     monkeypatch.setenv("TENSORBOARD_BINARY", binary)
+    monkeypatch.setenv("TMPDIR", str(folder))  # for its logs, and for the note that a killed one leaves
     manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=ERROR"])
     try:
         client.execute_interactive(f'%load_ext tensorboard\n%tensorboard --logdir "{folder}" --host 127.0.0.1 --port 0',
                                    output_hook=lambda message: None, timeout=90)
         started = psutil.Process(manager.provisioner.pid).children(recursive=True)
-        assert started
-        getattr(manager, end)()
+        assert {ip for process in started for ip, _ in listening(process)} == {"127.0.0.1"}
+        end(manager)
         _, running = psutil.wait_procs(started, timeout=10)
         assert [p for p in running if p.status() != psutil.STATUS_ZOMBIE] == []
     finally:
