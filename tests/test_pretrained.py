@@ -65,6 +65,13 @@ def test_no_network_gives_one_sentence(cached):
     assert not list(cached.parent.iterdir())
 
 
+def test_a_folder_that_cannot_be_written_gives_one_sentence(cached, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))  # no folder can be made below a file
+    with pytest.raises(ConnectionError, match=r"^The pretrained weights of .*: connect .*\(TORCH_HOME .*PRETRAINED\.$"):
+        pretrained.load(SMALL)
+
+
 def half_of_a_file(path: Path) -> None:
     torch.save(models.get_model(SMALL).state_dict(), path)
     path.write_bytes(path.read_bytes()[:2_000_000])
@@ -86,7 +93,7 @@ def test_a_damaged_file_gives_one_sentence(cached, spoil):
     message = str(caught.value)
     assert message.startswith(f"The pretrained weights in {cached} are damaged (")
     assert message.endswith("): delete that file to have it downloaded anew, or unset COURSE_PRETRAINED.")
-    assert "\n" not in message
+    assert "\n" not in message and len(message) < len(str(cached)) + 250
     assert cached.read_bytes() == before
 
 

@@ -4,6 +4,7 @@ By default the course needs no network. COURSE_PRETRAINED=1 lets the chapters th
 torchvision's ImageNet weights; PyTorch keeps them in the folder that TORCH_HOME names, usually ~/.cache/torch.
 """
 import os
+import textwrap
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def load(name: str) -> nn.Module:
 
     Raises:
         ValueError: torchvision has no such model.
-        ConnectionError: the weights cannot be downloaded.
+        ConnectionError: the weights cannot be downloaded, or not be put into their folder.
         RuntimeError: the downloaded file is damaged.
     """
     weights = models.get_model_weights(name).DEFAULT
@@ -42,12 +43,13 @@ def load(name: str) -> nn.Module:
     try:
         return models.get_model(name, weights=weights, progress=False)
     except Exception as error:  # damaged bytes can raise anything, from EOFError to UnpicklingError
-        why = " ".join(str(error).split())[:100] or type(error).__name__
+        why = textwrap.shorten(str(error), 100, placeholder=" ...") or type(error).__name__
     if file.exists():
         raise RuntimeError(f"The pretrained weights in {file} are damaged ({why}): delete that file to have it "
                            "downloaded anew, or unset COURSE_PRETRAINED.")
     raise ConnectionError(f"The pretrained weights of {name} could not be downloaded to {file} ({why}): connect to the "
-                          "internet and try again, or unset COURSE_PRETRAINED.")
+                          "internet, see that the folder can be written (TORCH_HOME names another), and try again, or "
+                          "unset COURSE_PRETRAINED.")
 
 
 def first_layer() -> nn.Conv2d:
