@@ -1,4 +1,6 @@
 """utils/cam.py: Grad-CAM against its formula, CAM, and what it must leave alone."""
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -76,6 +78,7 @@ def test_equals_the_formula(model: Small, images: torch.Tensor, layer: str):
 
 @pytest.mark.parametrize(("name", "layer"), [
     ("resnet18", "layer4.1"), ("resnet18", "layer3.0.bn1"), ("alexnet", "features.12"), ("alexnet", "features.10"),
+    ("mobilenet_v3_small", "features.12"),
 ])
 def test_torchvision_classifiers(name: str, layer: str):
     torch.manual_seed(0)
@@ -154,6 +157,14 @@ def test_bad_input(model: Small, images: torch.Tensor, layer: str, classes: int 
             grad_cam(model, images, layer, classes)
         assert model.training and torch.is_grad_enabled()
         assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("output", [lambda logits: {"out": logits}, lambda logits: logits[:, 0]])
+def test_a_model_without_logits(model: Small, images: torch.Tensor, output: Callable):
+    model.register_forward_hook(lambda module, inputs, logits: output(logits))
+    with pytest.raises(ValueError, match=r"the model's output is not \(N, classes\)"):
+        grad_cam(model, images, "conv")
+    assert model.training and torch.is_grad_enabled() and not model.conv._forward_hooks
 
 
 def test_one_image_is_no_batch(model: Small, images: torch.Tensor):

@@ -35,8 +35,10 @@ def choose_scores(logits: torch.Tensor, classes: Classes) -> torch.Tensor:
         Shape (N, 1).
 
     Raises:
-        ValueError: a class is out of range, or there is not one an image.
+        ValueError: these are no logits, a class is out of range, or there is not one an image.
     """
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        raise ValueError("the model's output is not (N, classes).")
     n, count = logits.shape
     if classes is None:
         classes = logits.argmax(dim=1)
@@ -106,7 +108,8 @@ def grad_cam(model: nn.Module, images: torch.Tensor, target_layer: str, classes:
 
     Raises:
         ValueError: the images are not a batch; there is no such layer, it does not run, its output is no batch of
-            feature maps, or the scores do not depend on it; a class is out of range, or there is not one an image.
+            feature maps, or the scores do not depend on it; the model gives no logits; a class is out of range, or
+            there is not one an image.
 
     Source: R. R. Selvaraju, M. Cogswell, A. Das, R. Vedantam, D. Parikh, D. Batra, Grad-CAM: visual explanations from
     deep networks via gradient-based localization, 2017.
