@@ -1,6 +1,8 @@
 """A training run that may be killed at any time: started again, it goes on after its last checkpoint.
 
-    python resumable_training.py FOLDER
+    python resumable_training.py FOLDER [--wait]
+
+With --wait it reads a line from its standard input before each epoch, so that whoever started it can stop it.
 """
 import sys
 from pathlib import Path
@@ -27,7 +29,7 @@ def start():
     return model, optimizer, scheduler
 
 
-def main(folder):
+def main(folder, wait=False):
     checkpoint = Path(folder) / "last.pt"
     set_seed(0)
     torch.set_num_threads(1)
@@ -43,6 +45,8 @@ def main(folder):
         print("resumed", flush=True)
 
     for epoch in range(first_epoch, NUM_EPOCHS + 1):
+        if wait:
+            sys.stdin.readline()
         loss, _ = train_one_epoch(
             run["model"], loader, nn.functional.cross_entropy, run["optimizer"]
         )
@@ -53,4 +57,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], wait="--wait" in sys.argv[2:])
