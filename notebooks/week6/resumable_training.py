@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from utils import set_seed
 from utils.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
-from utils.datasets import digits
+from utils.datasets import two_gaussians
 from utils.training import train_one_epoch
 
 NUM_EPOCHS = 8
@@ -21,19 +21,23 @@ NUM_EPOCHS = 8
 
 def start():
     """A new model, its optimizer and its schedule."""
-    model = nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10)
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.3)
     return model, optimizer, scheduler
+
+
+def make_loader():
+    """Two clouds of 200 points each, in shuffled batches."""
+    X, y = two_gaussians(n=200)
+    return DataLoader(TensorDataset(X, y.long()), batch_size=32, shuffle=True)
 
 
 def main(folder, wait=False):
     checkpoint = Path(folder) / "last.pt"
     set_seed(0)
     torch.set_num_threads(1)
-    loader = DataLoader(TensorDataset(*digits()), batch_size=32, shuffle=True)
+    loader = make_loader()
     run = dict(zip(("model", "optimizer", "scheduler"), start(), strict=True))
     first_epoch = 1
     if checkpoint.exists():
