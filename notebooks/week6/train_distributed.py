@@ -44,6 +44,7 @@ def connect(folder, rank, world_size, attempt):
     for _, name in socket.if_nameindex():
         if name in ("lo", "lo0"):  # of Linux, of macOS: nobody outside can connect
             os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
     # The ranks meet in a file, a new one for each attempt: the old one names the dead.
     meeting = dist.FileStore(str(folder / f"meeting-{attempt}"), world_size)
     dist.init_process_group(
@@ -91,8 +92,13 @@ def main(folder):
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             save_checkpoint(checkpoint, **states, epoch=epoch)
             print(f"epoch {epoch}: loss {total.item() / world_size:.2f}", flush=True)
+    # Nobody leaves before rank 0 has saved.
+    dist.barrier()
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    # A thread of gloo may still have a tensor of Python's to free, and if the interpreter is ending by then, the
+    # process aborts. So it ends at once, without Python's farewell.
+    os._exit(0)
