@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -257,10 +258,12 @@ def screenshots(monkeypatch: pytest.MonkeyPatch):
 def make_browser(tmp_path: Path):
     """A program that takes a browser's arguments and runs some Python with `target`, the picture's path, and `url`."""
     def make(code: str) -> str:
-        program = tmp_path / "browser"
-        program.write_text(f"#!{sys.executable}\nimport sys\nurl = sys.argv[-1]\n"
-                           "target = next(a for a in sys.argv if a.startswith('--screenshot=')).split('=', 1)[1]\n"
-                           + code)
+        script, program = tmp_path / "browser.py", tmp_path / "browser"
+        script.write_text("import sys\nurl = sys.argv[-1]\n"
+                          "target = next(a for a in sys.argv if a.startswith('--screenshot=')).split('=', 1)[1]\n"
+                          + code)
+        # Not Python in the first line: its path may hold a space.
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(script))} "$@"\n')
         program.chmod(0o755)
         return str(program)
 
