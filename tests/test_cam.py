@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
-from utils.cam import grad_cam, heat_maps
+from utils.cam import grad_cam, heat_maps, hits
 
 
 class Small(nn.Module):
@@ -170,3 +170,10 @@ def test_a_model_without_logits(model: Small, images: torch.Tensor, output: Call
 def test_one_image_is_no_batch(model: Small, images: torch.Tensor):
     with pytest.raises(ValueError, match=r"images of shape \(3, 12, 10\)"):
         grad_cam(model, images[0], "conv")
+
+
+def test_hits_counts_the_hottest_pixels_in_their_boxes():
+    heat = torch.zeros(4, 3, 5)
+    heat[0, 1, 4] = heat[1, 1, 4] = heat[2, 2, 0] = 1  # the last map has no heat
+    box = torch.tensor([[4, 1, 5, 2], [0, 0, 4, 3], [0, 2, 1, 3], [0, 0, 5, 3]])
+    assert hits(heat, box) == 0.5  # the first and the third

@@ -39,7 +39,8 @@ TAUGHT_HERE_SHARED_LATER: tuple[tuple[str, str], ...] = (
     ("save_checkpoint", "notebooks/week6/28_save_load.ipynb"),
     ("load_checkpoint", "notebooks/week6/28_save_load.ipynb"),
     *((name, "notebooks/week5/23_hooks_cam.ipynb")
-      for name in ("find_layer", "choose_scores", "to_unit_range", "heat_maps", "evaluation_mode", "grad_cam")),
+      for name in ("find_layer", "choose_scores", "to_unit_range", "heat_maps", "evaluation_mode", "grad_cam",
+                   "hits")),
 )
 
 

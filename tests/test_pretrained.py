@@ -147,8 +147,8 @@ def test_the_first_layer_can_be_trained_anew():
 
     X, y = train_first_layer.turned_squares(pictures, 8)
     assert X.shape == (8, 3, 67, 67) and set(y.tolist()) <= {0, 1, 2, 3}
-    folded = train_first_layer.with_norm_folded_in(network[0], network[1])
-    torch.testing.assert_close(folded(X), network.eval()[:2](X), rtol=1e-4, atol=1e-4)
+    folded = train_first_layer.fuse_conv_bn_eval(*network.eval()[:2])
+    torch.testing.assert_close(folded(X), network[:2](X), rtol=1e-4, atol=1e-4)
     assert folded.state_dict().keys() == pretrained.first_layer().state_dict().keys()
 
 

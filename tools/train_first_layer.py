@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from utils import set_seed
 from utils.banknotes import DATA, Banknotes
@@ -104,22 +105,13 @@ def train(network: nn.Sequential, pictures: list[list[list[torch.Tensor]]], step
     return float(np.mean(correct[-max(1, steps // 10):]))
 
 
-@torch.no_grad()
-def with_norm_folded_in(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution that computes what the two layers compute in evaluation mode."""
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    folded = nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2)
-    folded.weight.copy_(conv.weight * scale.view(-1, 1, 1, 1))
-    folded.bias.copy_((conv.bias - norm.running_mean) * scale + norm.bias)
-    return folded
-
-
 def main() -> None:
     set_seed(22)
     start = time.perf_counter()
     network = make_network()
     accuracy = train(network, sources(), STEPS)
-    torch.save(with_norm_folded_in(network[0], network[1]).state_dict(), OUT)
+    # One convolution that computes what it and its batch normalisation compute in evaluation mode (chapter 26).
+    torch.save(fuse_conv_bn_eval(*network.eval()[:2]).state_dict(), OUT)
     print(f"{OUT.name}: accuracy {accuracy:.2f}, {time.perf_counter() - start:.0f} s")
 
 

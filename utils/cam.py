@@ -1,4 +1,4 @@
-"""Where a classifier looks: Grad-CAM and its heat maps, written out in chapter 23."""
+"""Where a classifier looks: Grad-CAM, its heat maps and the pointing game, written out in chapter 23."""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -138,3 +138,20 @@ def grad_cam(model: nn.Module, images: torch.Tensor, target_layer: str, classes:
             raise ValueError(f"the scores do not depend on the layer {target_layer!r}.")
     weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)
     return heat_maps((weights * maps.detach()).sum(dim=1), images.shape[2:])
+
+
+def hits(heat: torch.Tensor, box: torch.Tensor) -> float:
+    """The pointing game: the share of heat maps whose hottest pixel lies in its box.
+
+    Args:
+        heat: shape (N, H, W). A map without any heat points nowhere and counts as a miss.
+        box: shape (N, 4), each (x0, y0, x1, y1) in pixels, from the upper left corner.
+
+    Source: J. Zhang, Z. Lin, J. Brandt, X. Shen, S. Sclaroff, Top-down neural attention by excitation backprop, 2016.
+    """
+    place = heat.flatten(1).argmax(dim=1).cpu()
+    x, y = place % heat.shape[2] + 0.5, place // heat.shape[2] + 0.5
+    x0, y0, x1, y1 = box.T
+    inside = (x0 < x) & (x < x1) & (y0 < y) & (y < y1)
+    inside &= (heat.amax(dim=(1, 2)) > 0).cpu()  # no heat points nowhere
+    return inside.float().mean().item()
